@@ -17,14 +17,15 @@ from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.registry import nearest
 from kinesphere.core.skipped import Skipped
+from kinesphere.data.entry_table import EntryTable
 from kinesphere.data.lengths import Length, lengths_of
 from kinesphere.data.manifest import Manifest, shown_path
 from kinesphere.data.media import Media, SetFolder, look_through
 from kinesphere.data.official import Count, Entry
 from kinesphere.data.sample import VAL_SPLITS, Sample
 
-Entries = Callable[[SetFolder], Iterable[Entry | Skipped]]
-"""Reads the official lists of a set: its clips, and lines that name none."""
+Entries = Callable[[SetFolder], Iterable[Entry | EntryTable | Skipped]]
+"""Reads the official lists of a set: its clips, one by one or many by column, and lines that name none."""
 Progress = Callable[[int, int], None]
 PartCounts = dict[str, dict[str, int]]
 """Clips per split, by protocol; the name of a set's only protocol is empty."""
@@ -80,7 +81,7 @@ class Inventory:
     video_parts: PartCounts = field(default_factory=dict)
     annotation_parts: PartCounts = field(default_factory=dict)
     truncated: tuple[Skipped, ...] = ()
-    absent: tuple[Entry, ...] = field(default=(), repr=False)
+    absent: Sequence[Entry] = field(default=(), repr=False)
     there: tuple[tuple[Entry, str], ...] = field(default=(), repr=False)
 
     @property
@@ -238,25 +239,60 @@ def take_inventory(
         InvalidSetting: If there is no such protocol.
     """
     folder = look_through(root, lists)
-    listed: list[Entry] = []
-    wrong: list[Skipped] = []
-    taken: set[str] = set()
+    listed = _Listed()
     for item in entries(folder):
+        listed.add(item)
+    if not listed.clips():
+        raise InvalidAnnotation(f"The lists of {root} name no clip{_first(listed.wrong)}.")
+    return _held_against(folder, listed.clips(), listed.wrong, protocol, probe, progress)
+
+
+class _Listed:
+    """What is read of the lists: clips, each with an id of its own, and what is none."""
+
+    def __init__(self) -> None:
+        self.wrong: list[Skipped] = []
+        self._tables: list[EntryTable] = []
+        self._entries: list[Entry] = []
+        self._taken: set[str] = set()
+
+    def add(self, item: Entry | EntryTable | Skipped) -> None:
+        """The next of them."""
         if isinstance(item, Skipped):
-            wrong.append(item)
-        elif item.id in taken:
-            wrong.append(Skipped(item.id, "on the lists more than once; the first counts"))
+            self.wrong.append(item)
+        elif isinstance(item, Entry):
+            if self._is_new(item.id):
+                self._entries.append(item)
         else:
-            taken.add(item.id)
-            listed.append(item)
-    if not listed:
-        raise InvalidAnnotation(f"The lists of {root} name no clip{_first(wrong)}.")
-    return _held_against(folder, listed, wrong, protocol, probe, progress)
+            ids = item.ids
+            if not self._taken.isdisjoint(ids) or len({*ids}) < len(ids):
+                item = item.take([row for row, own in enumerate(ids) if self._is_new(own)])
+            self._taken.update(ids)
+            self._close()
+            self._tables.append(item)
+
+    def _is_new(self, own: str) -> bool:
+        if own in self._taken:
+            self.wrong.append(Skipped(own, "on the lists more than once; the first counts"))
+            return False
+        self._taken.add(own)
+        return True
+
+    def _close(self) -> None:
+        if self._entries:
+            self._tables.append(EntryTable.of(self._entries))
+            self._entries = []
+
+    def clips(self) -> EntryTable:
+        """The clips, in their order."""
+        self._close()
+        self._tables = [EntryTable.joined(self._tables) if self._tables else EntryTable.of(())]
+        return self._tables[0]
 
 
 def _held_against(
     folder: SetFolder,
-    listed: Sequence[Entry],
+    listed: EntryTable,
     wrong: Sequence[Skipped],
     protocol: str | None,
     probe: bool,
@@ -278,12 +314,14 @@ def _held_against(
         if isinstance(length, str)
     ]
     held = _Held()
-    for entry in listed:
-        if entry.video in usable and not isinstance(lengths.get(usable[entry.video].media.path), str):
-            held.add(entry, usable[entry.video], *sample_of(entry, usable[entry.video]))
-    videos = dict.fromkeys(entry.video for entry in listed)
-    parts = count_parts(entry.parts for entry in listed)
-    is_cut = any(entry.span is not None for entry in listed)
+    for row in _rows_of(listed, usable):
+        entry, match = listed[row], usable[listed.video[row]]
+        if not isinstance(lengths.get(match.media.path), str):
+            held.add(entry, match, *sample_of(entry, match))
+    videos = dict.fromkeys(listed.video)
+    parts = count_parts(listed.parts)
+    is_cut = any(span is not None for span in listed.span)
+    there = {*_rows_of(listed, matches)}
     return Inventory(
         root=folder.root,
         samples=tuple(held.samples),
@@ -299,16 +337,21 @@ def _held_against(
         extra=tuple(_extra(folder, matches)),
         unusable=(*unusable, *held.remarks),
         wrong=tuple(wrong),
-        unlabelled=sum(not entry.labels for entry in listed),
-        classes=dict(sorted(Counter(label for entry in listed for label in entry.labels).items())),
+        unlabelled=sum(not labels for labels in listed.labels),
+        classes=_counted_labels(listed.labels),
         parts=parts,
         present_parts=count_parts(entry.parts for entry in held.present),
         video_parts=_video_parts(listed) if is_cut else parts,
         annotation_parts=_annotation_parts(listed),
         truncated=tuple(_truncated(folder, usable, lengths, listed)),
-        absent=tuple(entry for entry in listed if entry.video not in matches),
+        absent=listed.take([row for row in range(len(listed)) if row not in there]) if there else listed,
         there=tuple(held.there),
     )
+
+
+def _rows_of(listed: EntryTable, videos: Mapping[str, object]) -> list[int]:
+    """The clips of some videos."""
+    return [row for row, video in enumerate(listed.video) if video in videos] if videos else []
 
 
 class _Held:
@@ -333,10 +376,14 @@ class _Held:
 
 
 def _truncated(
-    folder: SetFolder, usable: Mapping[str, _Match], lengths: Mapping[Path, Length], listed: Iterable[Entry]
+    folder: SetFolder, usable: Mapping[str, _Match], lengths: Mapping[Path, Length], listed: EntryTable
 ) -> Iterator[Skipped]:
     """The uncut videos that were opened and are shorter than the lists say, each once."""
-    stated = {entry.video: entry.video_s for entry in listed if entry.video_s is not None}
+    stated = {
+        video: whole_s
+        for video, whole_s in zip(listed.video, listed.video_s, strict=True)
+        if whole_s is not None
+    }
     for video, whole_s in stated.items():
         length = lengths.get(usable[video].media.path) if video in usable else None
         if isinstance(length, float) and length < whole_s - max(_TOLERANCE_S, _TOLERATED * whole_s):
@@ -345,18 +392,28 @@ def _truncated(
             yield Skipped(name, reason, is_failure=False)
 
 
-def _video_parts(listed: Iterable[Entry]) -> PartCounts:
-    return count_parts(parts for _, parts in dict.fromkeys((entry.video, entry.parts) for entry in listed))
+def _video_parts(listed: EntryTable) -> PartCounts:
+    return count_parts(parts for _, parts in dict.fromkeys(zip(listed.video, listed.parts, strict=True)))
 
 
-def _annotation_parts(listed: Iterable[Entry]) -> PartCounts:
+def _annotation_parts(listed: EntryTable) -> PartCounts:
     counted: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for entry in listed:
-        number = len(entry.labels) if entry.annotations is None else entry.annotations
-        for protocol, part in entry.parts:
+    alike = Counter(zip(listed.labels, listed.annotations, listed.parts, strict=True))
+    for (labels, own, parts), clips in alike.items():
+        number = len(labels) if own is None else own
+        for protocol, part in parts:
             if part and number:
-                counted[protocol][part] += number
+                counted[protocol][part] += number * clips
     return {protocol: dict(counts) for protocol, counts in counted.items()}
+
+
+def _counted_labels(labels: Iterable[tuple[str, ...]]) -> dict[str, int]:
+    """Clips of each class, in order of their names."""
+    counted: Counter[str] = Counter()
+    for own, clips in Counter(labels).items():
+        for label in own:
+            counted[label] += clips
+    return dict(sorted(counted.items()))
 
 
 def _downloads(entries: Iterable[Entry]) -> Iterable[list[Entry]]:
@@ -377,13 +434,22 @@ class _Match:
     is_uncut: bool
 
 
-def _matches(folder: SetFolder, listed: Iterable[Entry]) -> dict[str, _Match]:
+def _matches(folder: SetFolder, listed: EntryTable) -> dict[str, _Match]:
     """For every video of the lists that is there, its file."""
     files = folder.by_stem()
     found: dict[str, _Match] = {}
-    for entry in listed:
-        if entry.video not in found and (match := _match(entry, files)) is not None:
-            found[entry.video] = match
+    if not files:
+        return found
+    for row, (video, stem, also, origin) in enumerate(
+        zip(listed.video, listed.stems, listed.also, listed.origin, strict=True)
+    ):
+        if video in found:
+            continue
+        names = (stem, *also) if origin is None or origin.span is None else (stem, *also, origin.stem)
+        if any(name.casefold() in files for name in names):
+            match = _match(listed[row], files)
+            if match is not None:
+                found[video] = match
     return found
 
 
@@ -451,8 +517,8 @@ def _sample(
     return Sample(entry.id, path, entry.labels, span, entry.group, split, (*entry.extra, *named)), remark
 
 
-def _checked_protocol(listed: Iterable[Entry], protocol: str | None) -> str:
-    known = dict.fromkeys(name for entry in listed for name, _ in entry.parts)
+def _checked_protocol(listed: EntryTable, protocol: str | None) -> str:
+    known = dict.fromkeys(name for parts in dict.fromkeys(listed.parts) for name, _ in parts)
     if protocol is None:
         return next(iter(known), "")
     if protocol not in known:
@@ -466,9 +532,9 @@ def _checked_protocol(listed: Iterable[Entry], protocol: str | None) -> str:
 def count_parts(parts: Iterable[tuple[tuple[str, str], ...]]) -> PartCounts:
     """Clips per protocol and split, from the parts of each; those in no part of a protocol are none of it."""
     counted: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for each in parts:
+    for each, clips in Counter(parts).items():
         for protocol, part in each:
-            counted[protocol].update((part,) if part else ())
+            counted[protocol].update({part: clips} if part else {})
     return {
         protocol: {part: counts[part] for part in sorted(counts, key=_place)}
         for protocol, counts in counted.items()

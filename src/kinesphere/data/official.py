@@ -6,19 +6,22 @@ import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from kinesphere.annotations.parsing.text_lines import number_of
 from kinesphere.annotations.timed import FURTHEST_S
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.limits import file_bytes
 from kinesphere.data.folder import VIDEO_SUFFIXES
+from kinesphere.data.line_blocks import Lines, plain_columns
 from kinesphere.data.media import SetFolder
 
 LARGEST_LIST = 512 << 20
 """Bytes of the longest list that is read: Sports-1M's has 1.1 million lines."""
 _MOST_DIGITS, _LONGEST_LINE = 9, 1 << 16
+_LINES_AT_A_TIME = 4096
 
 
 Unit = Literal["clips", "videos", "annotations"]
@@ -152,24 +155,81 @@ def lists_there(folder: SetFolder, pattern: str) -> list[tuple[Path, re.Match[st
     return [found[name] for name in sorted(found)]
 
 
+class ListedLines(NamedTuple):
+    """Some lines of a list that follow each other and hold something, without spaces around them.
+
+    Attributes:
+        numbers: Of each, counted from 1, those that hold nothing among them.
+        lines: The lines.
+    """
+
+    numbers: Sequence[int]
+    lines: Sequence[str]
+
+
+class ListedCells(NamedTuple):
+    """Some rows of a list in CSV that follow each other, by column.
+
+    Attributes:
+        path: The list.
+        first: Number of the first row's line.
+        cells: Texts of each column; all have as many.
+    """
+
+    path: Path
+    first: int
+    cells: Mapping[str, Sequence[str]]
+
+    def rows(self) -> Iterator[tuple[str, Mapping[str, str]]]:
+        """Row by row, each after its place for messages."""
+        for number, row in enumerate(zip(*self.cells.values(), strict=True), self.first):
+            yield place_in(self.path, number), dict(zip(self.cells, row, strict=True))
+
+
+def line_blocks(path: Path) -> Iterator[ListedLines]:
+    """The lines of a list that hold something, some at a time.
+
+    Raises:
+        InvalidAnnotation: If the file cannot be read as text, or a line is far too long; what stands before
+            that is given first.
+    """
+    try:
+        text = file_bytes(path, InvalidAnnotation, LARGEST_LIST).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidAnnotation(f"{path} is no list in UTF-8 ({error}); get it again.") from error
+    every = text.splitlines()
+    del text
+    for first in range(0, len(every), _LINES_AT_A_TIME):
+        some = every[first : first + _LINES_AT_A_TIME]
+        long = next((row for row, line in enumerate(some) if len(line) > _LONGEST_LINE), None)
+        lines = list(map(str.strip, some[:long]))
+        numbers: Sequence[int] = range(first + 1, first + 1 + len(lines))
+        if not all(lines):
+            numbers = [number for number, line in zip(numbers, lines, strict=True) if line]
+            lines = list(filter(None, lines))
+        if lines:
+            yield ListedLines(numbers, lines)
+        if long is not None:
+            raise InvalidAnnotation(
+                f"{path}, line {first + 1 + long} has {len(some[long])} characters, where lists have at most "
+                f"{_LONGEST_LINE}; get it again."
+            )
+
+
 def lines_of(path: Path) -> Iterator[tuple[str, str]]:
     """The lines of a list that hold something, each after its place for messages: `list.txt, line 7`.
 
     Raises:
         InvalidAnnotation: If the file cannot be read as text, or a line is far too long.
     """
-    try:
-        text = file_bytes(path, InvalidAnnotation, LARGEST_LIST).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidAnnotation(f"{path} is no list in UTF-8 ({error}); get it again.") from error
-    for number, line in enumerate(text.splitlines(), start=1):
-        if len(line) > _LONGEST_LINE:
-            raise InvalidAnnotation(
-                f"{path}, line {number} has {len(line)} characters, where lists have at most "
-                f"{_LONGEST_LINE}; get it again."
-            )
-        if line.strip():
-            yield f"{path.name}, line {number}", line.strip()
+    for numbers, lines in line_blocks(path):
+        for number, line in zip(numbers, lines, strict=True):
+            yield place_in(path, number), line
+
+
+def place_in(path: Path, number: int) -> str:
+    """A line of a list for messages: `list.txt, line 7`."""
+    return f"{path.name}, line {number}"
 
 
 def table_of(path: Path) -> tuple[Sequence[str], Iterator[tuple[str, Mapping[str, str]]]]:
@@ -179,19 +239,46 @@ def table_of(path: Path) -> tuple[Sequence[str], Iterator[tuple[str, Mapping[str
     Raises:
         InvalidAnnotation: If the file cannot be read as text, or, in going through the rows, as a table.
     """
-    reader = csv.DictReader((line for _, line in lines_of(path)), restval="")
+    columns, parts = table_blocks_of(path)
 
     def rows() -> Iterator[tuple[str, Mapping[str, str]]]:
-        try:
-            for row in reader:
-                yield f"{path.name}, line {reader.line_num}", row
-        except csv.Error as error:
-            raise _no_table(path, error) from error
+        for part in parts:
+            if isinstance(part, ListedCells):
+                yield from part.rows()
+            else:
+                yield part
+
+    return columns, rows()
+
+
+def table_blocks_of(
+    path: Path,
+) -> tuple[Sequence[str], Iterator[ListedCells | tuple[str, Mapping[str, str]]]]:
+    """`table_of` with rows that follow each other by column, where nothing in them is quoted or lacking."""
+    lines = Lines(chain.from_iterable(block.lines for block in line_blocks(path)))
+    reader = csv.DictReader(lines, restval="")
+
+    def parts() -> Iterator[ListedCells | tuple[str, Mapping[str, str]]]:
+        while lines.look_ahead(_LINES_AT_A_TIME):
+            cells = plain_columns(lines.ahead, ",", len(columns), have_ends=False)
+            if cells is not None and not lines.failure:
+                first = lines.passed + 1
+                lines.pass_over()
+                yield ListedCells(path, first, dict(zip(columns, cells, strict=True)))
+                continue
+            try:
+                for row in reader:
+                    yield place_in(path, lines.passed), row
+                    if not lines.ahead:
+                        break
+            except csv.Error as error:
+                raise _no_table(path, error) from error
 
     try:
-        return tuple(reader.fieldnames or ()), rows()
+        columns = tuple(reader.fieldnames or ())
     except csv.Error as error:
         raise _no_table(path, error) from error
+    return columns, parts()
 
 
 def _no_table(path: Path, error: csv.Error) -> InvalidAnnotation:

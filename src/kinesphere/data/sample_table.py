@@ -23,7 +23,7 @@ Span = tuple[float, float]
 _FEW = 8
 
 
-class _Column(Sequence[T]):
+class Column(Sequence[T]):
     """A column whose values are made of others when they are asked for."""
 
     def take(self, rows: Sequence[int]) -> Sequence[T]:
@@ -48,7 +48,7 @@ class _Column(Sequence[T]):
         raise NotImplementedError
 
 
-class TakenColumn(_Column[T]):
+class TakenColumn(Column[T]):
     """Some rows of a column, which stays whole and is shared.
 
     Args:
@@ -77,7 +77,7 @@ class TakenColumn(_Column[T]):
         return taken(self.column, self.rows)
 
 
-class FileColumn(_Column[Path | None]):
+class FileColumn(Column[Path | None]):
     """Files as folders, one object for each, and names; None where a row has none.
 
     Args:
@@ -134,7 +134,7 @@ class FileColumn(_Column[Path | None]):
         return found
 
 
-class SpanColumn(_Column[Span | None]):
+class SpanColumn(Column[Span | None]):
     """Spans as two numbers of eight bytes; None for a whole video.
 
     Args:
@@ -174,7 +174,7 @@ class SpanColumn(_Column[Span | None]):
         return whole
 
 
-class PairColumn(_Column[tuple[tuple[str, T], ...]]):
+class PairColumn(Column[tuple[tuple[str, T], ...]]):
     """Named values of each row, as `Sample.extra` and `Sample.sidecars` hold them.
 
     Args:
@@ -229,7 +229,7 @@ def owned(column: Sequence[T]) -> Sequence[T]:
 def joined(parts: Sequence[Sequence[T]]) -> Sequence[T]:
     """The values of several columns as one."""
     parts = [owned(part) for part in parts]
-    kind = next((type(part) for part in parts if isinstance(part, _Column)), None)
+    kind = next((type(part) for part in parts if isinstance(part, Column)), None)
     return list(chain.from_iterable(parts)) if kind is None else kind.joined(parts)
 
 
@@ -367,7 +367,7 @@ def taken(column: Sequence[T], rows: Sequence[int]) -> Sequence[T]:
     """The values of a column at some rows, in their order."""
     if rows == range(len(column)):
         return column
-    if isinstance(column, _Column):
+    if isinstance(column, Column):
         return column.take(rows)
     if len(rows) < 2:
         return [column[row] for row in rows]

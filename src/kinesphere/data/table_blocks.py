@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, repeat
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from kinesphere.core.errors import InvalidManifest
 from kinesphere.core.parquet import parquet_columns, rows_at_a_time
+from kinesphere.data.line_blocks import Lines, plain_columns
 
 _DELIMITERS = ",;\t|"
 _LONGEST_HEADER = 1 << 20
@@ -80,54 +80,9 @@ def parquet_blocks(path: Path) -> Iterator[Block]:
         first += count
 
 
-class _Lines:
-    """The lines of a table, looked at some at a time before they are read.
-
-    Args:
-        file: The table, opened with its line ends as they are.
-
-    Attributes:
-        ahead: Lines that were looked at and not read.
-        passed: How many lines were read.
-        failure: What keeps those after `ahead` from being read.
-    """
-
-    def __init__(self, file: IO[str]) -> None:
-        self.ahead: deque[str] = deque()
-        self.passed = 0
-        self.failure: UnicodeError | OSError | None = None
-        self._file = file
-
-    def __iter__(self) -> Iterator[str]:
-        while self.ahead or self.look_ahead(1):
-            self.passed += 1
-            yield self.ahead.popleft()
-
-    def look_ahead(self, size: int) -> Sequence[str]:
-        """The next `size` lines, fewer at the end.
-
-        Raises:
-            UnicodeError: If not even the first can be read.
-            OSError: In the same case.
-        """
-        try:
-            for line in islice(self._file, size - len(self.ahead)):
-                self.ahead.append(line)
-        except (UnicodeError, OSError) as failure:
-            self.failure = failure
-        if self.failure is not None and not self.ahead:
-            raise self.failure
-        return self.ahead
-
-    def pass_over(self) -> None:
-        """All lines ahead are read."""
-        self.passed += len(self.ahead)
-        self.ahead.clear()
-
-
 def _blocks(path: Path, file: IO[str]) -> Iterator[Block | Misshapen]:
     delimiter = _delimiter(file)
-    lines = _Lines(file)
+    lines = Lines(file)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     header = next((cells for cells in reader if not _is_blank(cells)), None)
     if header is None:
@@ -144,27 +99,18 @@ def _blocks(path: Path, file: IO[str]) -> Iterator[Block | Misshapen]:
             yield block
 
 
-def _plain_block(lines: _Lines, header: Sequence[str], delimiter: str) -> Block | None:
+def _plain_block(lines: Lines, header: Sequence[str], delimiter: str) -> Block | None:
     """The lines ahead as a block, if each is a row and nothing in them has a meaning but the delimiter."""
-    ahead, width = lines.ahead, len(header)
-    text = "".join(ahead)
-    if "\r" in text:
-        text = text.replace("\r\n", "\n")
-    if (
-        '"' in text
-        or "\r" in text
-        or {*map(str.count, ahead, repeat(delimiter))} != {width - 1}
-        or max(map(len, ahead)) > csv.field_size_limit()
-    ):
+    columns = plain_columns(lines.ahead, delimiter, len(header), have_ends=True)
+    if columns is None:
         return None
-    cells = text.removesuffix("\n").replace("\n", delimiter).split(delimiter)
-    numbers = range(lines.passed + 1, lines.passed + 1 + len(ahead))
-    block = _block(header, (cells[i::width] for i in range(width)), numbers, delimiter)
+    numbers = range(lines.passed + 1, lines.passed + 1 + len(lines.ahead))
+    block = _block(header, columns, numbers, delimiter)
     return block if all(block.cells["path"]) else None  # a line of blank cells is no row
 
 
 def _read_blocks(
-    reader: Iterator[list[str]], lines: _Lines, header: Sequence[str], delimiter: str, size: int
+    reader: Iterator[list[str]], lines: Lines, header: Sequence[str], delimiter: str, size: int
 ) -> Iterator[Block | Misshapen]:
     """The rows of the lines ahead, read one by one, and of those that fill the last block with them."""
     width = len(header)

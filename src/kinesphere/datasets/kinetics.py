@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 from kinesphere.core.errors import InvalidAnnotation
 from kinesphere.core.skipped import Skipped
 from kinesphere.core.structured import read_json
 from kinesphere.data.catalogue import DATASETS, Dataset, DatasetCard
+from kinesphere.data.entry_table import EntryTable, MadeColumn
 from kinesphere.data.media import SetFolder
-from kinesphere.data.official import LARGEST_LIST, Count, Entry, Origin, lists_of, seconds, table_of
+from kinesphere.data.official import (
+    LARGEST_LIST,
+    Count,
+    Entry,
+    ListedCells,
+    Origin,
+    lists_of,
+    seconds,
+    table_blocks_of,
+)
 from kinesphere.datasets.example_videos import write_lines, write_videos
 
 WATCH = "https://www.youtube.com/watch?v="
@@ -25,6 +37,7 @@ _PARTS = {
     "test": "test",
 }
 _COLUMNS = ("youtube_id", "time_start", "time_end")
+_LONGEST_S = 1e6
 
 
 def _card(classes: int, year: int, title: str, size: str, counts: tuple[Count, ...]) -> DatasetCard:
@@ -70,7 +83,7 @@ CARDS = {
 }
 
 
-def entries(folder: SetFolder, classes: int) -> Iterator[Entry | Skipped]:
+def entries(folder: SetFolder, classes: int) -> Iterator[Entry | EntryTable | Skipped]:
     """The clips of all lists that are there; of a part's CSV and JSON the CSV is read."""
     name = rf"(?:k(?:inetics)?[-_]?(?:{classes})?[-_])?({'|'.join(_PARTS)})\.(csv|json)"
     lists = lists_of(folder, name, "train.csv, val.csv, test.csv")
@@ -83,17 +96,52 @@ def entries(folder: SetFolder, classes: int) -> Iterator[Entry | Skipped]:
             yield from _of_json(path, part)
 
 
-def _of_table(path: Path, part: str) -> Iterator[Entry | Skipped]:
-    columns, rows = table_of(path)
+def _of_table(path: Path, part: str) -> Iterator[Entry | EntryTable | Skipped]:
+    columns, blocks = table_blocks_of(path)
     if any(column not in columns for column in _COLUMNS):
         reason = f"no list of Kinetics: it has no columns {', '.join(_COLUMNS)}"
         yield Skipped(path.name, reason, is_failure=False)
         return
     shared = _Shared()
-    for where, row in rows:
-        known = _PARTS.get((row.get("split") or "").lower(), part)
-        times = (row["time_start"], row["time_end"])
-        yield _entry(where, row.get("label") or "", row["youtube_id"], times, known, shared)
+    for block in blocks:
+        table = _together(block.cells, part, shared) if isinstance(block, ListedCells) else None
+        if table is not None:
+            yield table
+            continue
+        for where, row in block.rows() if isinstance(block, ListedCells) else (block,):
+            known = _PARTS.get((row.get("split") or "").lower(), part)
+            times = (row["time_start"], row["time_end"])
+            yield _entry(where, row.get("label") or "", row["youtube_id"], times, known, shared)
+
+
+def _together(cells: Mapping[str, Sequence[str]], part: str, shared: _Shared) -> EntryTable | None:
+    """The clips of some rows; None if one of them is wrong."""
+    videos = cells["youtube_id"]
+    starts, ends = map(shared.times, (cells["time_start"], cells["time_end"]))
+    if starts is None or ends is None or not all(videos):
+        return None
+    from_s, to_s = np.array(starts), np.array(ends)
+    if not np.all((from_s >= 0) & (from_s < to_s) & (to_s < _LONGEST_S)):
+        return None
+    named = {time: f"_{int(time):06d}" for time in {*starts, *ends}}
+    blank = [""] * len(videos)
+    parts = {split: shared.parts(_PARTS.get(split.lower(), part)) for split in {*cells.get("split", blank)}}
+    return EntryTable.of_videos(
+        [f"{v}{named[s]}{named[e]}" for v, s, e in zip(videos, starts, ends, strict=True)],
+        list(map(shared.labels, cells.get("label", blank))),
+        [parts[split] for split in cells.get("split", blank)],
+        group=videos,
+        also=MadeColumn(_also, videos, starts, ends),
+        origin=MadeColumn(_origin, videos, starts, ends),
+    )
+
+
+def _also(video: str, start: float, end: float) -> tuple[str, ...]:
+    return (f"{video}_{start:g}_{end:g}",)
+
+
+def _origin(video: str, start: float, end: float) -> Origin:
+    return Origin(f"{WATCH}{video}", video, (start, end))
 
 
 def _of_json(path: Path, part: str) -> Iterator[Entry | Skipped]:
@@ -117,6 +165,7 @@ class _Shared:
     def __init__(self) -> None:
         self._labels: dict[str, tuple[str, ...]] = {"": ()}
         self._parts: dict[str, tuple[tuple[str, str], ...]] = {}
+        self._times: dict[str, float | None] = {}
 
     def labels(self, label: str) -> tuple[str, ...]:
         """The labels of a clip with one, or none."""
@@ -126,6 +175,13 @@ class _Shared:
         """The parts of a clip in a split of the only protocol."""
         return self._parts.setdefault(part, (("", part),))
 
+    def times(self, texts: Sequence[str]) -> list[float] | None:
+        """Times in seconds; None if one of them is no time."""
+        for text in {*texts}.difference(self._times):
+            self._times[text] = seconds(text)
+        found = [self._times[text] for text in texts]
+        return None if None in found else cast("list[float]", found)
+
 
 def _entry(
     where: str, label: str, video: str, times: Sequence[Any], part: str, shared: _Shared
@@ -133,15 +189,15 @@ def _entry(
     start, end = map(seconds, times)
     if start is None or end is None:
         return Skipped(where, "start and end are no seconds")
-    if not video or not 0 <= start < end < 1e6:
+    if not video or not 0 <= start < end < _LONGEST_S:
         return Skipped(where, f"{video[:80]!r} from {start:g} to {end:g} s is no part of a video")
     return Entry(
         f"{video}_{int(start):06d}_{int(end):06d}",
         shared.labels(label),
         shared.parts(part),
         group=video,
-        also=(f"{video}_{start:g}_{end:g}",),
-        origin=Origin(f"{WATCH}{video}", video, (start, end)),
+        also=_also(video, start, end),
+        origin=_origin(video, start, end),
     )
 
 

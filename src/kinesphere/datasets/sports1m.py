@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 from pathlib import Path
+from typing import cast
 
 from kinesphere.core.skipped import Skipped
 from kinesphere.data.catalogue import DATASETS, Dataset, DatasetCard
+from kinesphere.data.entry_table import EntryTable, MadeColumn
 from kinesphere.data.media import SetFolder
-from kinesphere.data.official import Count, Entry, Origin, lines_of, lists_of
+from kinesphere.data.official import Count, Entry, Origin, line_blocks, lines_of, lists_of, place_in
 from kinesphere.datasets.example_videos import write_lines, write_videos
 
 _LINE = re.compile(r"(\S{1,500})\s+(\d{1,9}(?:,\d{1,9})*)")
 _VIDEO = re.compile(r"[?&]v=([\w-]{1,100})")
+_NUMBERS = re.compile(r"\d{1,9}(?:,\d{1,9})*")
+# Names in lines of their own.
+_NAMES = re.compile(r"[\w-]+(?:\n[\w-]+)*")
+_LONGEST_START, _LONGEST_NAME = 400, 100
 CARD = DatasetCard(
     title="Sports-1M",
     content="videos",
@@ -29,33 +36,85 @@ CARD = DatasetCard(
 )
 
 
-def entries(folder: SetFolder) -> Iterator[Entry | Skipped]:
+def entries(folder: SetFolder) -> Iterator[Entry | EntryTable | Skipped]:
     """The videos of both lists. One that both of them name is tested, not trained on."""
     (labels, _), *_ = lists_of(folder, r"labels\.txt", "labels.txt")
-    names = [line for _, line in lines_of(labels)]
+    sports = _Sports(labels.name, [line for _, line in lines_of(labels)])
     lists = lists_of(folder, r"(train|test)_partition\.txt", "train_partition.txt, test_partition.txt")
     tested: set[str] = set()
-    sports: dict[str, tuple[str, ...]] = {}
     for path, match in lists:  # the test's comes first
         parts = (("", match[1]),)
-        for place, line in lines_of(path):
-            found = _LINE.fullmatch(line)
-            named = None if found is None else _VIDEO.search(found[1])
-            if found is None or named is None:
-                yield Skipped(place, f"{line[:80]!r} is no address of a video with numbers of labels")
+        for block in line_blocks(path):
+            table = _together(block.lines, sports, parts)
+            if table is not None and (match[1] == "test" or tested.isdisjoint(table.video)):
+                tested.update(table.video if match[1] == "test" else ())
+                yield table
                 continue
-            url, video, numbers = found[1], named[1], found[2]
+            for number, line in zip(*block, strict=True):
+                entry = _entry(place_in(path, number), line, sports, parts)
+                if isinstance(entry, Entry) and match[1] == "train" and entry.video in tested:
+                    reason = "on the list of the test, too, which counts"
+                    entry = Skipped(place_in(path, number), reason, is_failure=False)
+                elif isinstance(entry, Entry) and match[1] == "test":
+                    tested.add(entry.video)
+                yield entry
+
+
+class _Sports:
+    """The names of the labels, by the texts of numbers that lists have of them."""
+
+    def __init__(self, where: str, names: Sequence[str]) -> None:
+        self.where, self.count = where, len(names)
+        self._names = names
+        self._known: dict[str, tuple[str, ...]] = {}
+
+    def of(self, numbers: str) -> tuple[str, ...] | int:
+        """The labels of some numbers, or a number that there is no label of."""
+        found = self._known.get(numbers)
+        if found is None:
             known = [int(number) for number in dict.fromkeys(numbers.split(","))]
-            if max(known) >= len(names):
-                yield Skipped(place, f"there is no label {max(known)}; {labels.name} has {len(names)}")
-            elif match[1] == "train" and video in tested:
-                yield Skipped(place, "on the list of the test, too, which counts", is_failure=False)
-            else:
-                if match[1] == "test":
-                    tested.add(video)
-                if numbers not in sports:
-                    sports[numbers] = tuple(names[number] for number in known)
-                yield Entry(video, sports[numbers], parts, origin=Origin(url, video))
+            if max(known) >= self.count:
+                return max(known)
+            found = self._known[numbers] = tuple(self._names[number] for number in known)
+        return found
+
+
+def _entry(place: str, line: str, sports: _Sports, parts: tuple[tuple[str, str], ...]) -> Entry | Skipped:
+    found = _LINE.fullmatch(line)
+    named = None if found is None else _VIDEO.search(found[1])
+    if found is None or named is None:
+        return Skipped(place, f"{line[:80]!r} is no address of a video with numbers of labels")
+    labels = sports.of(found[2])
+    if isinstance(labels, int):
+        return Skipped(place, f"there is no label {labels}; {sports.where} has {sports.count}")
+    return Entry(named[1], labels, parts, origin=Origin(found[1], named[1]))
+
+
+def _together(lines: Sequence[str], sports: _Sports, parts: tuple[tuple[str, str], ...]) -> EntryTable | None:
+    """The videos of some lines whose URLs begin alike; None unless that is plain to see."""
+    words = list(map(str.split, lines))
+    begins = _VIDEO.search(words[0][0])
+    if begins is None or {*map(len, words)} != {2}:
+        return None
+    start = words[0][0][: begins.start(1)]
+    urls, numbers = zip(*words, strict=True)
+    videos = [url.removeprefix(start) for url in urls]
+    known = {each: _NUMBERS.fullmatch(each) and sports.of(each) for each in {*numbers}}
+    if (
+        len(start) > _LONGEST_START
+        or not all(map(str.startswith, urls, repeat(start)))
+        or not _NAMES.fullmatch("\n".join(videos))
+        or max(map(len, videos)) > _LONGEST_NAME
+        or not all(isinstance(labels, tuple) for labels in known.values())
+    ):
+        return None
+    labels = cast("list[tuple[str, ...]]", list(map(known.__getitem__, numbers)))
+    origins = MadeColumn(_origin, videos, [start] * len(videos))
+    return EntryTable.of_videos(videos, labels, [parts] * len(videos), origin=origins)
+
+
+def _origin(video: str, start: str) -> Origin:
+    return Origin(start + video, video)
 
 
 def _write_example(folder: Path) -> Path:
