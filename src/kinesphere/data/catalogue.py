@@ -18,7 +18,8 @@ from kinesphere.core.archives import opened
 from kinesphere.core.errors import InvalidAnnotation, InvalidSetting
 from kinesphere.core.registry import Registry
 from kinesphere.core.skipped import Skipped, why_nothing
-from kinesphere.data.inventory import Entries, Inventory, Progress, count_parts, take_inventory
+from kinesphere.data.inventory import Entries, Inventory, Progress, take_inventory
+from kinesphere.data.list_counts import count_parts
 from kinesphere.data.official import Count
 from kinesphere.data.sample import Sample
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from operator import eq
 from typing import Any, TypeVar, overload
 
+from kinesphere.core.skipped import Skipped
 from kinesphere.data.official import Entry, Origin
 from kinesphere.data.sample_table import Column, Span, joined, taken
 
@@ -153,3 +154,50 @@ class EntryTable(Sequence[Entry]):
         """The clips at `rows`, in that order."""
         chosen = rows if isinstance(rows, range) else list(rows)
         return EntryTable(*(taken(column, chosen) for column in self._columns))
+
+
+class Listed:
+    """What is read of a set's lists: clips, each with an id of its own, and what is none.
+
+    Attributes:
+        wrong: Lines that name no clip, and clips that were listed before.
+    """
+
+    def __init__(self) -> None:
+        self.wrong: list[Skipped] = []
+        self._tables: list[EntryTable] = []
+        self._entries: list[Entry] = []
+        self._taken: set[str] = set()
+
+    def add(self, item: Entry | EntryTable | Skipped) -> None:
+        """The next of them."""
+        if isinstance(item, Skipped):
+            self.wrong.append(item)
+        elif isinstance(item, Entry):
+            if self._is_new(item.id):
+                self._entries.append(item)
+        else:
+            ids = item.ids
+            if not self._taken.isdisjoint(ids) or len({*ids}) < len(ids):
+                item = item.take([row for row, own in enumerate(ids) if self._is_new(own)])
+            self._taken.update(ids)
+            self._close()
+            self._tables.append(item)
+
+    def _is_new(self, own: str) -> bool:
+        if own in self._taken:
+            self.wrong.append(Skipped(own, "on the lists more than once; the first counts"))
+            return False
+        self._taken.add(own)
+        return True
+
+    def _close(self) -> None:
+        if self._entries:
+            self._tables.append(EntryTable.of(self._entries))
+            self._entries = []
+
+    def clips(self) -> EntryTable:
+        """The clips, in their order."""
+        self._close()
+        self._tables = [EntryTable.joined(self._tables) if self._tables else EntryTable.of(())]
+        return self._tables[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,18 +16,17 @@ from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.registry import nearest
 from kinesphere.core.skipped import Skipped
-from kinesphere.data.entry_table import EntryTable
+from kinesphere.data.entry_table import EntryTable, Listed
 from kinesphere.data.lengths import Length, lengths_of
+from kinesphere.data.list_counts import PartCounts, annotation_parts, count_parts, counted_labels, video_parts
 from kinesphere.data.manifest import Manifest, shown_path
 from kinesphere.data.media import Media, SetFolder, look_through
 from kinesphere.data.official import Count, Entry
-from kinesphere.data.sample import VAL_SPLITS, Sample
+from kinesphere.data.sample import Sample
 
 Entries = Callable[[SetFolder], Iterable[Entry | EntryTable | Skipped]]
 """Reads the official lists of a set: its clips, one by one or many by column, and lines that name none."""
 Progress = Callable[[int, int], None]
-PartCounts = dict[str, dict[str, int]]
-"""Clips per split, by protocol; the name of a set's only protocol is empty."""
 
 # Containers round, and publishers cut by other clocks: a video is shorter than its span beyond this.
 _TOLERANCE_S = 1.0
@@ -239,55 +237,12 @@ def take_inventory(
         InvalidSetting: If there is no such protocol.
     """
     folder = look_through(root, lists)
-    listed = _Listed()
+    listed = Listed()
     for item in entries(folder):
         listed.add(item)
     if not listed.clips():
         raise InvalidAnnotation(f"The lists of {root} name no clip{_first(listed.wrong)}.")
     return _held_against(folder, listed.clips(), listed.wrong, protocol, probe, progress)
-
-
-class _Listed:
-    """What is read of the lists: clips, each with an id of its own, and what is none."""
-
-    def __init__(self) -> None:
-        self.wrong: list[Skipped] = []
-        self._tables: list[EntryTable] = []
-        self._entries: list[Entry] = []
-        self._taken: set[str] = set()
-
-    def add(self, item: Entry | EntryTable | Skipped) -> None:
-        """The next of them."""
-        if isinstance(item, Skipped):
-            self.wrong.append(item)
-        elif isinstance(item, Entry):
-            if self._is_new(item.id):
-                self._entries.append(item)
-        else:
-            ids = item.ids
-            if not self._taken.isdisjoint(ids) or len({*ids}) < len(ids):
-                item = item.take([row for row, own in enumerate(ids) if self._is_new(own)])
-            self._taken.update(ids)
-            self._close()
-            self._tables.append(item)
-
-    def _is_new(self, own: str) -> bool:
-        if own in self._taken:
-            self.wrong.append(Skipped(own, "on the lists more than once; the first counts"))
-            return False
-        self._taken.add(own)
-        return True
-
-    def _close(self) -> None:
-        if self._entries:
-            self._tables.append(EntryTable.of(self._entries))
-            self._entries = []
-
-    def clips(self) -> EntryTable:
-        """The clips, in their order."""
-        self._close()
-        self._tables = [EntryTable.joined(self._tables) if self._tables else EntryTable.of(())]
-        return self._tables[0]
 
 
 def _held_against(
@@ -338,11 +293,11 @@ def _held_against(
         unusable=(*unusable, *held.remarks),
         wrong=tuple(wrong),
         unlabelled=sum(not labels for labels in listed.labels),
-        classes=_counted_labels(listed.labels),
+        classes=counted_labels(listed.labels),
         parts=parts,
         present_parts=count_parts(entry.parts for entry in held.present),
-        video_parts=_video_parts(listed) if is_cut else parts,
-        annotation_parts=_annotation_parts(listed),
+        video_parts=video_parts(listed) if is_cut else parts,
+        annotation_parts=annotation_parts(listed),
         truncated=tuple(_truncated(folder, usable, lengths, listed)),
         absent=listed.take([row for row in range(len(listed)) if row not in there]) if there else listed,
         there=tuple(held.there),
@@ -390,30 +345,6 @@ def _truncated(
             name = shown_path(usable[video].media.path, folder.root)
             reason = f"it ends at {length:.1f} s, by the lists at {whole_s:.1f} s"
             yield Skipped(name, reason, is_failure=False)
-
-
-def _video_parts(listed: EntryTable) -> PartCounts:
-    return count_parts(parts for _, parts in dict.fromkeys(zip(listed.video, listed.parts, strict=True)))
-
-
-def _annotation_parts(listed: EntryTable) -> PartCounts:
-    counted: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    alike = Counter(zip(listed.labels, listed.annotations, listed.parts, strict=True))
-    for (labels, own, parts), clips in alike.items():
-        number = len(labels) if own is None else own
-        for protocol, part in parts:
-            if part and number:
-                counted[protocol][part] += number * clips
-    return {protocol: dict(counts) for protocol, counts in counted.items()}
-
-
-def _counted_labels(labels: Iterable[tuple[str, ...]]) -> dict[str, int]:
-    """Clips of each class, in order of their names."""
-    counted: Counter[str] = Counter()
-    for own, clips in Counter(labels).items():
-        for label in own:
-            counted[label] += clips
-    return dict(sorted(counted.items()))
 
 
 def _downloads(entries: Iterable[Entry]) -> Iterable[list[Entry]]:
@@ -527,23 +458,6 @@ def _checked_protocol(listed: EntryTable, protocol: str | None) -> str:
         hint = f"; did you mean {' or '.join(close)}?" if close else f"; it has {names or 'only one'}."
         raise InvalidSetting(f"The set has no protocol {protocol!r}{hint}")
     return protocol
-
-
-def count_parts(parts: Iterable[tuple[tuple[str, str], ...]]) -> PartCounts:
-    """Clips per protocol and split, from the parts of each; those in no part of a protocol are none of it."""
-    counted: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for each, clips in Counter(parts).items():
-        for protocol, part in each:
-            counted[protocol].update({part: clips} if part else {})
-    return {
-        protocol: {part: counts[part] for part in sorted(counts, key=_place)}
-        for protocol, counts in counted.items()
-    }
-
-
-def _place(part: str) -> tuple[int, str]:
-    usual = ("train", *VAL_SPLITS, "test")
-    return usual.index(part) if part in usual else len(usual), part
 
 
 def _first(wrong: Sequence[Skipped]) -> str:
