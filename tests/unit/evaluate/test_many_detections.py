@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,18 +39,20 @@ def test_pairs_that_may_overlap_give_what_all_pairs_give(seed, monkeypatch):
 
 
 @pytest.mark.slow
-def test_twenty_thousand_annotations_of_one_video_fit_into_memory():
+def test_ten_thousand_annotations_of_one_video_fit_into_memory():
+    """All overlaps with twenty thousand found would take 1.6 GB; there is half of one."""
     rng = np.random.default_rng(0)
-    start = rng.uniform(0, 50_000, 20_000)
+    start = rng.uniform(0, 25_000, 10_000)
     labels = [TimedLabel("v", "a", s, s + 2) for s in start.tolist()]
-    near = rng.permutation(np.repeat(start, 2) + rng.normal(0, 0.3, 40_000)).tolist()
+    near = rng.permutation(np.repeat(start, 2) + rng.normal(0, 0.3, 20_000)).tolist()
     found = [Detection("v", "a", s, s + 2, score=rng.random()) for s in near]
     truth, results = TimedLabels.of(labels), TimedLabels.of(found)
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (6 << 30, hard))
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + (1 << 29), hard))
     try:
         assert score_detections(results, truth, "activitynet").scores["map@0.5"].value > 0.3
-        assert score_proposals(results, truth, per_video=40_000).scores["auc"].value > 0.5
+        assert score_proposals(results, truth, per_video=20_000).scores["auc"].value > 0.5
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
