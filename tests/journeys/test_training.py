@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import multiprocessing
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +19,14 @@ import torch
 from safetensors.torch import load_file
 
 from kinesphere.evaluate import Report
-from kinesphere.train import Recipe
+from kinesphere.train import Recipe, train
 from kinesphere.train.checkpoints import read_state
 from kinesphere.train.history import read_history
 from kinesphere.train.run_folder import RunFiles
 from kinesphere.video import VideoWriter
 
-PROGRAM = """
-import sys
-import torch
-from kinesphere.train import Recipe, train
-torch.set_num_threads(1)
-train(Recipe.load(sys.argv[1]), resume=True)
-"""
+FORKED = multiprocessing.get_context("fork")
+"""Processes that need import nothing anew: that takes longer than these trainings."""
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +62,21 @@ def write_recipe(folder: Path, source: Path, name: str, *overrides: str) -> Path
     return path
 
 
-def start(recipe: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", PROGRAM, str(recipe)], stderr=subprocess.PIPE)
+def run_through(recipe: Path) -> None:
+    torch.set_num_threads(1)
+    train(Recipe.load(recipe), resume=True)
+
+
+def start(recipe: Path) -> ForkProcess:
+    process = FORKED.Process(target=run_through, args=(recipe,))
+    process.start()
+    return process
 
 
 def finish(recipe: Path) -> RunFiles:
     process = start(recipe)
-    _, errors = process.communicate(timeout=600)
-    assert process.returncode == 0, errors.decode()
+    process.join(600)
+    assert process.exitcode == 0  # what it said is among the captured errors
     return RunFiles(Path(str(Recipe.load(recipe).out)))
 
 
@@ -97,15 +101,12 @@ def test_kill_at_random_moments_and_resume_to_identical_weights(videos: Path, tm
     for _ in range(3):
         process = start(recipe)
         before = files.state.stat().st_mtime_ns if files.state.is_file() else 0
-        while process.poll() is None and (
-            not files.state.is_file() or files.state.stat().st_mtime_ns == before
-        ):
+        while process.is_alive() and (not files.state.is_file() or files.state.stat().st_mtime_ns == before):
             time.sleep(0.002)
         time.sleep(chance.uniform(0, 0.15))
-        process.send_signal(signal.SIGKILL)
-        kills += process.wait() == -signal.SIGKILL
-        if process.stderr is not None:
-            process.stderr.close()
+        process.kill()
+        process.join()
+        kills += process.exitcode == -signal.SIGKILL
     assert kills >= 2  # else nothing was shown
     assert_same_weights(whole, finish(recipe))
     assert len(read_history(files.metrics)) == 4
