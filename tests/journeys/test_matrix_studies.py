@@ -67,6 +67,29 @@ def written(folder: Path, posed: Path, more: str) -> Path:
     return path
 
 
+JOINT = """
+include:
+  - {name: alone}
+  - name: both
+    joint.sets: {one: {source: manifest.csv}, two: {source: manifest.csv, test: val, val: 0}}
+compare: [[alone, both/one]]
+"""
+
+
+def test_one_set_is_held_against_two_trained_together(
+    kinesphere: Command, posed: Path, tmp_path: Path
+) -> None:
+    path = written(tmp_path, posed, JOINT)
+    ended = kinesphere("study", path, "train.epochs=1", "seeds=[0]", "--json")
+    assert ended.code == 0, ended.err
+    found = json.loads(ended.out)
+    assert [cell["cell"] for cell in found["cells"]] == ["alone", "both/one", "both/two"]
+    assert [(pair["first"], pair["second"]) for pair in found["pairs"]] == [("alone", "both/one")]
+    assert found["cells"][1]["cost"]["parameters"] > 0
+    again = kinesphere("study", path, "train.epochs=1", "seeds=[0]", "--dry-run", "--json")
+    assert {run["state"] for run in json.loads(again.out)["cells"]} == {"done"}
+
+
 @pytest.mark.slow
 def test_a_study_goes_from_a_recipe_to_a_report_and_only_on(
     kinesphere: Command, posed: Path, tmp_path: Path

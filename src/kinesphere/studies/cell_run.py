@@ -143,7 +143,8 @@ def state_of(order: Order) -> State:
         return "to do"
     if _changes(order, record):
         return "other settings"
-    done = record.cost is not None and order.files.model.is_file()
+    weights = order.files.weights(joint=bool(order.recipe.joint.sets))
+    done = record.cost is not None and weights.is_file()
     return "done" if done else "begun"
 
 
@@ -173,14 +174,15 @@ def train_cell(order: Order, console: Console | None = None) -> None:
     recipe = order.recipe.model_copy(update={"out": str(order.folder)})
     console = Console(quiet=True) if console is None else console
     run = train(recipe, resume=order.files.holds_a_run, console=console, advice=lambda: _ADVICE)
-    if run.recipe.data.val:
+    joint = bool(run.recipe.joint.sets)
+    if run.recipe.data.val and not joint:
         validation_predictions(run.files)
-    elif not recipe.test.open:
+    elif not recipe.test.open and not joint:
         raise InvalidSetting(
             f"The cell {order.cell} has no validation samples, which a choice among settings needs; give "
             "data.val."
         )
-    cost = _cost(run.files, time.monotonic() - began)
+    cost = _cost(run.files, time.monotonic() - began, joint=joint)
     Record(order.cell, order.settings(), digest, cost).write(order.folder)
 
 
@@ -240,7 +242,7 @@ def digest_of_start(order: Order) -> str | None:
     return Content.of(model).digest
 
 
-def _cost(files: RunFiles, seconds: float) -> Cost:
+def _cost(files: RunFiles, seconds: float, *, joint: bool) -> Cost:
     """Time by the epochs' table, which knows those of before a break; sizes from the model."""
     from kinesphere.models import load_model
     from kinesphere.models.runtime.measure import count_multiply_adds, count_parameters
@@ -248,7 +250,7 @@ def _cost(files: RunFiles, seconds: float) -> Cost:
 
     if files.metrics.is_file():
         seconds = sum(float(row.get("seconds") or 0) for row in read_history(files.metrics))
-    recogniser = load_model(files.model)
+    recogniser = load_model(files.weights(joint=joint))
     parameters = count_parameters(recogniser.net)
     try:
         work = count_multiply_adds(recogniser.net, recogniser.specs)

@@ -10,13 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.core.registry import nearest
 from kinesphere.core.structured import settled
 from kinesphere.studies.drawing import Draw, drawn
 from kinesphere.studies.study_recipe import StudyRecipe, check_name, set_key
+from kinesphere.train.config import DataSection
+from kinesphere.train.joint_sections import SEPARATOR, SetSection
 from kinesphere.train.recipe import Recipe
 
 START = "cell:"
@@ -96,7 +98,8 @@ class Study:
         if not whole:
             raise InvalidSetting(f"The study {recipe.name} has no cells: exclude leaves none.")
         levels = _levels(whole)
-        known = [cell.name for cell in whole]
+        _check_joint(recipe, whole)
+        known = [name for cell in whole for name in (cell.name, *results_of(cell))]
         for pair in recipe.compare:
             for name in pair:
                 _check_known(name, known, "compare")
@@ -118,6 +121,29 @@ class Study:
         for cell in cells:
             for seed in self.recipe.seeds:
                 yield CellRun(cell, seed, self.folder / "cells" / cell.name / f"seed-{seed}")
+
+
+def results_of(cell: Cell) -> tuple[str, ...]:
+    """What a cell is called in the report: by its name, or in joint training `CELL/SET` for each data set."""
+    return tuple(f"{cell.of}{SEPARATOR}{name}" for name in cell.recipe.joint.sets) or (cell.of,)
+
+
+def _check_joint(recipe: StudyRecipe, cells: Sequence[Cell]) -> None:
+    """Refuse what asks cells of joint training for the one test that they do not have."""
+    joint = next((cell.name for cell in cells if cell.recipe.joint.sets), None)
+    if joint is None:
+        return
+    asked = "search" if recipe.search is not None else "evaluate" if recipe.evaluate else None
+    if asked is not None:
+        raise InvalidSetting(
+            f"The cell {joint} trains on several data sets, each with a test of its own, which {asked} does "
+            f"not know; leave {asked} out, or ask it of another study."
+        )
+    if begun := next((cell.name for cell in cells if cell.start == joint), None):
+        raise InvalidSetting(
+            f"The cell {begun} starts from {joint}, which trains on several data sets and has a model for "
+            "each; train it first and name one: model.pretrained: RUN/sets/NAME."
+        )
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -258,9 +284,22 @@ def _cell(recipe: StudyRecipe, choice: _Choice, base: Mapping[str, Any]) -> Cell
         start = _filled(given.removeprefix(START), choice.axes, where)
     built = Recipe.build(settings, where)
     if recipe.root is not None:
-        sources = tuple(str(Path(recipe.root) / source) for source in built.data.source)
-        built = built.model_copy(update={"data": built.data.model_copy(update={"source": sources})})
+        built = _below(built, Path(recipe.root))
     return Cell(choice.name, choice.axes, built, start, choice.name)
+
+
+_Sourced = TypeVar("_Sourced", DataSection, SetSection)
+
+
+def _below(recipe: Recipe, root: Path) -> Recipe:
+    """A recipe whose data, and those of the sets of its joint training, lie below a folder."""
+
+    def placed(section: _Sourced) -> _Sourced:
+        return section.model_copy(update={"source": tuple(str(root / each) for each in section.source)})
+
+    sets = {name: placed(each) for name, each in recipe.joint.sets.items()}
+    joint = recipe.joint.model_copy(update={"sets": sets})
+    return recipe.model_copy(update={"data": placed(recipe.data), "joint": joint})
 
 
 def _drawn(recipe: StudyRecipe, cell: Cell) -> Iterator[Cell]:

@@ -18,8 +18,10 @@ from kinesphere.studies.cell_classes import ClassRows, class_rows
 from kinesphere.studies.cell_confusions import Confusions, confusions_of
 from kinesphere.studies.cell_run import Cost, Record
 from kinesphere.studies.choosing import Choice, primary_score
+from kinesphere.studies.matrix import Cell
 from kinesphere.studies.running import Finished
 from kinesphere.studies.tested import CORRECTION, Pair, ScoredRun, changed_data, compare_pairs
+from kinesphere.train.joint_sections import SEPARATOR
 from kinesphere.train.run_folder import RunFiles
 from kinesphere.train.splits_csv import SplitTable
 
@@ -191,7 +193,7 @@ def report_on_study(finished: Finished) -> StudyReport:
         InvalidSetting: If files of a run are damaged.
     """
     study = finished.study
-    cells = [each for name in study.names if (each := _cell(finished, name)) is not None]
+    cells = [each for name in study.names for each in _cells(finished, name)]
     failed = [
         {
             "cell": each.run.cell.name,
@@ -208,9 +210,17 @@ def report_on_study(finished: Finished) -> StudyReport:
     )  # fmt: skip
 
 
-def _cell(finished: Finished, name: str) -> CellResult | None:
-    """A cell over its finished runs; None where there is none, or nothing was held out."""
+def _cells(finished: Finished, name: str) -> list[CellResult]:
+    """A cell over its finished runs, one of joint training for each of its data sets; none where there is no
+    run, or nothing was held out."""
     cell = finished.cell(name)
+    found = [_cell(finished, cell, part) for part in cell.recipe.joint.sets or (None,)]
+    return [each for each in found if each is not None]
+
+
+def _cell(finished: Finished, cell: Cell, part: str | None) -> CellResult | None:
+    """A cell, or what it came to on one data set of its joint training."""
+    name = cell.of if part is None else f"{cell.of}{SEPARATOR}{part}"
     failed = {outcome.run.folder for outcome in finished.failed}
     folders = {
         run.seed: run.folder
@@ -219,7 +229,7 @@ def _cell(finished: Finished, name: str) -> CellResult | None:
     }
     if not folders:
         return None
-    seeds = tuple(_seed(name, seed, folder) for seed, folder in folders.items())
+    seeds = tuple(_seed(name, seed, folder, part) for seed, folder in folders.items())
     reports = [each.run.report for each in seeds]
     names = [key for key in reports[0].scores if all(key in report.scores for report in reports)]
     values = {key: [report.scores[key] for report in reports] for key in names}
@@ -229,17 +239,18 @@ def _cell(finished: Finished, name: str) -> CellResult | None:
         {key: mean_score(scores) for key, scores in values.items()},
         {key: _spread([score.value for score in scores]) for key, scores in values.items()},
         reports[0].primary[0], class_rows(tables), confusions_of(tables),
-        _taught(RunFiles(folders[seeds[0].seed])),
+        _taught(RunFiles(folders[seeds[0].seed]), part),
     )  # fmt: skip
 
 
-def _seed(name: str, seed: int, folder: Path) -> SeedResult:
+def _seed(name: str, seed: int, folder: Path, part: str | None) -> SeedResult:
     files, record = RunFiles(folder), Record.read(folder)
     value, clips = None, 0
     if files.validation_predictions.is_file():
         table = Predictions.read(files.validation_predictions)
         value, clips = primary_score(table)[1], len(table)
-    run = ScoredRun.of(folder, f"{name}, seed {seed}")
+    tested = files if part is None else files.of_set(part)
+    run = ScoredRun.of(tested.folder, f"{name}, seed {seed}")
     return SeedResult(seed, run, value, clips, None if record is None else record.cost)
 
 
@@ -258,11 +269,14 @@ def _spread(values: Sequence[float]) -> float | None:
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
-def _taught(files: RunFiles) -> dict[str, int]:
+def _taught(files: RunFiles, part: str | None) -> dict[str, int]:
+    """Training clips by class; of a data set of a joint training, whose classes are named with it."""
     if not files.splits.is_file():
         return {}
     rows = SplitTable.read(files.splits)
-    return dict(Counter(label for row in rows if row.part == "train" for label in row.labels))
+    labels = Counter(label for row in rows if row.part == "train" for label in row.labels)
+    prefix = "" if part is None else f"{part}{SEPARATOR}"
+    return {name.removeprefix(prefix): count for name, count in labels.items() if name.startswith(prefix)}
 
 
 def _pairs(cells: Sequence[CellResult], asked: Sequence[tuple[str, str]]) -> tuple[list[Pair], list[str]]:

@@ -9,7 +9,7 @@ import pytest
 
 from kinesphere.core.errors import InvalidSetting
 from kinesphere.studies.drawing import drawn
-from kinesphere.studies.matrix import Study
+from kinesphere.studies.matrix import Study, results_of
 from kinesphere.studies.running import order_of
 from kinesphere.studies.study_recipe import SearchSection, StudyRecipe
 
@@ -185,3 +185,36 @@ def test_draws_are_the_same_whenever_they_are_made_and_leave_the_test_closed() -
         assert 2 <= cell.recipe.train.batch_size <= 9
     grid = SearchSection(draw="grid", settings={"a.b": [1, 2], "a.c": [3, 4, 5]})
     assert len(drawn(grid)) == 6
+
+
+JOINT = {"joint.sets": {"one": {"source": "one.csv"}, "two": {"source": "two.csv"}}}
+
+
+def test_cells_of_joint_training_are_known_by_their_data_sets() -> None:
+    cells = [{"name": "alone", "data.source": "one.csv"}, {"name": "both", **JOINT}]
+    study = planned(matrix={}, include=cells, root="/data", compare=[["alone", "both/one"]])
+    alone, both = study.cells
+    assert (results_of(alone), results_of(both)) == (("alone",), ("both/one", "both/two"))
+    assert both.recipe.data.source == ("/data/one.csv", "/data/two.csv")
+    assert [each.source for each in both.recipe.joint.sets.values()] == [
+        ("/data/one.csv",), ("/data/two.csv",),
+    ]  # fmt: skip
+    with pytest.raises(InvalidSetting, match=r"both/tow.*did you mean both/two"):
+        planned(matrix={}, include=cells, compare=[["alone", "both/tow"]])
+    with pytest.raises(InvalidSetting, match="each with a test of its own, which evaluate does not know"):
+        planned(matrix={}, include=cells, evaluate=[{"name": "noise", "noise": 0.1}])
+    with pytest.raises(InvalidSetting, match="each with a test of its own, which search does not know"):
+        planned(matrix={}, include=cells, search={"settings": {"optimizer.lr": [0.1, 0.2]}, "draw": "grid"})
+    begun = {"name": "after", "data.source": "one.csv", "model.pretrained": "cell:both"}
+    with pytest.raises(InvalidSetting, match=r"after starts from both, .*model.pretrained: RUN/sets/NAME"):
+        planned(matrix={}, include=[*cells, begun])
+
+
+@pytest.mark.parametrize(("name", "cells"), [("sampling", 11), ("joint", 4), ("label_budget", None)])
+def test_the_ready_recipes_are_studies(name: str, cells: int | None) -> None:
+    study = Study.plan(StudyRecipe.load(Path(__file__).parents[3] / "recipes" / "studies" / f"{name}.yaml"))
+    assert cells in (len(study.cells), None)
+    if name == "sampling":
+        samplings = {str(cell.recipe.clip.sampling) for cell in study.cells}
+        assert samplings == {"uniform5", "16x1x1", "32x1x1", "48x1x1", "54x1x1", "64x1x1"}
+        assert {cell.recipe.model.arguments["dropout"] for cell in study.cells} == {0, 0.2, 0.4, 0.6, 0.8}

@@ -99,13 +99,15 @@ def _poses_of(report: StudyReport) -> FindPoses | None:
     """Finds the skeletons that the best cell saw."""
     from kinesphere.apps.html import pose_finder
     from kinesphere.models import card
-    from kinesphere.train.recipe import Recipe
+    from kinesphere.train.recipe import RECIPE_FILE, Recipe
     from kinesphere.train.resolve import extracts
 
     if not report.cells:
         return None
     best = max(report.cells, key=lambda cell: cell.score.value)
-    followed = Recipe.load(best.first.folder)
+    folder = best.first.folder
+    is_run = (folder / RECIPE_FILE).is_file()  # else it is a data set of a joint training: RUN/sets/NAME
+    followed = Recipe.load(folder if is_run else folder.parents[1])
     return pose_finder(card(followed.model.name).inputs, extracts(followed.data))
 
 
