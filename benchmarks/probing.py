@@ -105,7 +105,8 @@ class Material:
         return found.override(
             f"data.source={self.videos}", "data.val=0.25", "data.test=0", "test.views=1x1",
             f"model.name={case.model}", f"model.freeze={case.freeze}",
-            "compute.device=cpu", "compute.precision=fp32", "compute.workers=0", *case.settings,
+            "compute.device=cpu", "compute.precision=fp32", "compute.workers=0", "compute.threads=1",
+            *case.settings,
         )  # fmt: skip
 
 
@@ -168,7 +169,8 @@ def main() -> None:
         (
             f"Where no data are named: {args.clips} generated videos, {args.epochs} epochs, batches of 16, "
             f"least of {args.rounds} rounds in turn. UT-Interaction set 1: 60 clips, of which a quarter "
-            "validates, three views of each, 30 epochs, one round. Processor time with decoding and features."
+            "validates, three views of each, 30 epochs, one round. Processor time with decoding and "
+            "features, on one thread, so that no thread's waiting for another counts."
         ),
         (
             "V-JEPA 2's probe with its block is a transformer that learns from all tokens in each epoch; the "
@@ -177,8 +179,9 @@ def main() -> None:
         ),
         (
             "Attentive probes without blocks read the tokens of a batch together: they are normalised once, "
-            "and all queries are one product. What is left is each probe's own: its perceptron, its "
-            "gradients and its optimiser, which pass over 2.5 million numbers of each several times a step."
+            "and all queries are one product. What is left is each probe's own: its perceptron (V-JEPA's "
+            "probe has one behind its query), its gradients and its optimiser, which pass over 2.5 million "
+            "numbers of each several times a step."
         ),
     )
     finish("probing", "Probes trained at once on shared features", parser, args, rows, goals, notes)
