@@ -99,11 +99,10 @@ def test_viterbi_finds_the_best_of_all_paths(seed: int, lasts_s: float, states: 
     times_s = np.cumsum(generator.uniform(0.1, 2, windows))
     chain = Transitions(duration_s=lasts_s, following={"a": {"b": 3.0}})
 
+    costs = [chain.costs(names, float(step)) for step in np.diff(times_s).round(6)]
+
     def value(path: tuple[int, ...]) -> float:
-        steps = [
-            chain.costs(names, float(step))[a, b]
-            for (a, b), step in zip(itertools.pairwise(path), np.diff(times_s).round(6), strict=True)
-        ]
+        steps = [cost[a, b] for (a, b), cost in zip(itertools.pairwise(path), costs, strict=True)]
         return float(sum(scores[w, s] for w, s in enumerate(path)) + sum(steps))
 
     best = max(map(value, itertools.product(range(states), repeat=windows)))
