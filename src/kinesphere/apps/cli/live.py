@@ -37,7 +37,7 @@ from kinesphere.core.signals import Stopped, advise
 from kinesphere.core.text import visible, without_password
 
 if TYPE_CHECKING:
-    from kinesphere.live import FrameObserver, Incident, LiveResult, Watching
+    from kinesphere.live import Incident, LiveResult, Watching
     from kinesphere.live.alarms import Alarm
 
 COPIES = (".mp4", ".m4v", ".mov", ".mkv")
@@ -154,10 +154,9 @@ def live(
     predictor = load(model, compute=Compute.choose(device, precision), opening=Opening(pose_model=pose_model))
     screen = Screen(top, as_json)
     opened = outputs.open(without_password(source), predictor.labels, screen)
-    copies = [] if annotated is None else [AnnotatedCopy(annotated, top=top)]
-    observers: list[FrameObserver] = [screen, *opened.observers, *copies]
-    with _named(annotated), watch(source, predictor, settings, observers) as watching:
-        _run(watching, opened, as_json)
+    copy = [] if annotated is None else [AnnotatedCopy(annotated, top=top)]
+    with _named(annotated), watch(source, predictor, settings, [screen, *opened.observers, *copy]) as answers:
+        _run(answers, opened, as_json)
     end(opened.failures)
 
 
