@@ -68,8 +68,8 @@ WHY_MISSED: Mapping[str, Mapping[str, str]] = {
     },
     "labels": {
         "contrastive": (
-            "Pre-training sees the same few hundred clips for as many steps as the others take, which is "
-            "little for methods that are made for hundreds of thousands."
+            "These runs pre-trained with the network's dropout, which hides from each view what both share, "
+            "and for a third of the steps that the command takes by now; they are to be measured anew."
         ),
     },
     "large_lists": {
