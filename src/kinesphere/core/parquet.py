@@ -17,6 +17,8 @@ _FEW_ROWS = 10_000
 _MOST_COLUMNS = 10_000
 _LONGEST_CELL = 64 << 10
 _ROWS_AT_A_TIME = 4096
+# Each batch of Arrow's brings a copy of all texts of its columns so far.
+_BLOCKS_AT_A_TIME = 8
 _GROWTH = 100
 
 
@@ -110,12 +112,14 @@ def _opened(path: Path) -> Any:
 def _blocks(path: Path, file: Any, columns: int) -> Iterator[dict[str, list[str]]]:
     import pyarrow as pa
 
+    size = rows_at_a_time(columns)
     try:
-        for batch in file.iter_batches(batch_size=rows_at_a_time(columns)):
+        for batch in file.iter_batches(batch_size=_BLOCKS_AT_A_TIME * size):
             for column in batch.columns:
                 _check_cells(path, column)
-            if batch.num_rows:
-                yield dict(zip(batch.schema.names, map(_texts, batch.columns), strict=True))
+            for first in range(0, batch.num_rows, size):
+                part = batch.slice(first, size)
+                yield dict(zip(part.schema.names, map(_texts, part.columns), strict=True))
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise _unreadable(path, error) from error
 

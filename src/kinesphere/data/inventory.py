@@ -16,6 +16,7 @@ from kinesphere.core.files import replacing
 from kinesphere.core.labels import LabelSet
 from kinesphere.core.registry import nearest
 from kinesphere.core.skipped import Skipped
+from kinesphere.core.structured import uncollected
 from kinesphere.data.entry_table import EntryTable, Listed
 from kinesphere.data.lengths import Length, lengths_of
 from kinesphere.data.list_counts import PartCounts, annotation_parts, count_parts, counted_labels, video_parts
@@ -238,8 +239,9 @@ def take_inventory(
     """
     folder = look_through(root, lists)
     listed = Listed()
-    for item in entries(folder):
-        listed.add(item)
+    with uncollected():
+        for item in entries(folder):
+            listed.add(item)
     if not listed.clips():
         raise InvalidAnnotation(f"The lists of {root} name no clip{_first(listed.wrong)}.")
     return _held_against(folder, listed.clips(), listed.wrong, protocol, probe, progress)

@@ -92,12 +92,12 @@ def _entry(place: str, line: str, sports: _Sports, parts: tuple[tuple[str, str],
 
 def _together(lines: Sequence[str], sports: _Sports, parts: tuple[tuple[str, str], ...]) -> EntryTable | None:
     """The videos of some lines whose URLs begin alike; None unless that is plain to see."""
-    words = list(map(str.split, lines))
-    begins = _VIDEO.search(words[0][0])
-    if begins is None or {*map(len, words)} != {2}:
+    words = " ".join(lines).split()
+    begins = _VIDEO.search(words[0])
+    if begins is None or {*map(str.count, lines, repeat(" "))} != {1} or len(words) != 2 * len(lines):
         return None
-    start = words[0][0][: begins.start(1)]
-    urls, numbers = zip(*words, strict=True)
+    start = words[0][: begins.start(1)]
+    urls, numbers = words[::2], words[1::2]
     videos = [url.removeprefix(start) for url in urls]
     known = {each: _NUMBERS.fullmatch(each) and sports.of(each) for each in {*numbers}}
     if (
