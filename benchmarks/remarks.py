@@ -72,13 +72,6 @@ WHY_MISSED: Mapping[str, Mapping[str, str]] = {
             "and for a third of the steps that the command takes by now; they are to be measured anew."
         ),
     },
-    "large_lists": {
-        "clips, CPU": (
-            "Each row names a file of its own, whose path is checked by itself; lists of spans, which share"
-            " files, stay below the goal. Lists of public sets match each name with the official lists "
-            "besides."
-        ),
-    },
     "live": {
         "answers a second": (
             "Source, server and network share the cores. Where an answer takes longer than a frame lasts, "
