@@ -125,7 +125,7 @@ WHY_MISSED: Mapping[str, Mapping[str, str]] = {
             "and about 10 ms."
         ),
         "two layers": (
-            "The probe's first layer has a million weights, whose training twelve times over is two fifths "
+            "The probe's first layer has a million weights, whose training eleven times more is a third "
             "of the time that 135 clips take to be decoded and seen."
         ),
     },
