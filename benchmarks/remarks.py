@@ -66,12 +66,6 @@ WHY_MISSED: Mapping[str, Mapping[str, str]] = {
             "over sequences, reaches zero. With frames of one shape it does not."
         ),
     },
-    "labels": {
-        "contrastive": (
-            "These runs pre-trained with the network's dropout, which hides from each view what both share, "
-            "and for a third of the steps that the command takes by now; they are to be measured anew."
-        ),
-    },
     "live": {
         "answers a second": (
             "Source, server and network share the cores. Where an answer takes longer than a frame lasts, "
