@@ -135,9 +135,11 @@ def _cross_validate(
     from kinesphere.data.faults import copies_together, same_content
     from kinesphere.data.split import kfold, leave_one_group_out
     from kinesphere.train.joint import refuse_joint
+    from kinesphere.train.losses import check_loss
     from kinesphere.train.resolve import read_data
 
     refuse_joint(recipe, "A cross-validation")
+    check_loss(recipe.loss.name)
     manifest = read_data(recipe.data)
     contents = contents_of(sample.path for sample in manifest)
     manifest = copies_together(manifest, same_content(contents))

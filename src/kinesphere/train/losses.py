@@ -103,6 +103,16 @@ class MakesLoss(Protocol):
 LOSSES: Registry[MakesLoss] = Registry("loss", MakesLoss, group="kinesphere.losses")
 
 
+def check_loss(name: str) -> None:
+    """Refuse a loss that nothing here knows; `auto` is decided by the labels.
+
+    Raises:
+        UnknownName: If no such loss is registered.
+    """
+    if name != "auto":
+        LOSSES.get(name)
+
+
 def make_loss(name: str, context: LossContext) -> LossFunction:
     """The loss called `name`: logits (B, K) and targets (B,) or (B, K) to a scalar.
 

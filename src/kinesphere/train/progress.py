@@ -29,6 +29,7 @@ class ShowProgress(pl.Callback):
         loader: Knows how long training waited.
         console: Where to write; on a terminal a bar is drawn.
         cached: Whether decoded frames are kept, so that nothing is to be gained by that.
+        decodes: Whether the network sees frames of videos; joints are read from files as they are.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class ShowProgress(pl.Callback):
         console: Console | None = None,
         *,
         cached: bool = False,
+        decodes: bool = True,
     ) -> None:
         self._advised = cached
+        self._decodes = decodes
         self._history = history
         self._loader = loader
         self._console = console or Console(stderr=True, markup=False, emoji=False)
@@ -100,10 +103,13 @@ class ShowProgress(pl.Callback):
         waiting = self._history.rows[-1]["waiting"] or 0
         if waiting >= _MUCH and not self._advised:
             self._advised = True
+            waited = f"{100 * waiting:.0f} % of the epoch"
+            faster = "compute.workers=N reads with more processes"
             self._console.print(
-                f"Training waited for videos to be read and decoded for {100 * waiting:.0f} % of the epoch: "
-                "data.cache=FOLDER keeps decoded frames for the next ones, compute.workers=N reads with more "
-                "processes.",
+                f"Training waited for videos to be read and decoded for {waited}: data.cache=FOLDER keeps "
+                f"decoded frames for the next ones, {faster}."
+                if self._decodes
+                else f"Training waited for its clips to be read for {waited}: {faster}.",
                 highlight=False,
                 soft_wrap=True,
             )

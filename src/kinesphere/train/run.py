@@ -91,15 +91,18 @@ def train(
     Raises:
         InvalidSetting: If settings contradict each other or the data; if the folder holds a run and
             `resume` is not set; or if a run is to be resumed with other settings or data.
+        UnknownName: If there is no such loss or model.
         InUse: If another training is at work in the folder.
         UnwritableFile: If the folder or the disk refuses.
         InvalidManifest: If the data cannot be read.
         TooManyFailures: If too many samples are unreadable.
         TrainingDiverged: If the loss stops being a number.
     """
+    from kinesphere.train.losses import check_loss
     from kinesphere.train.resolve import read_samples, resolve
 
     check_torchvision()
+    check_loss(recipe.loss.name)
     with stoppable():
         manifest = read_samples(recipe)
         try:

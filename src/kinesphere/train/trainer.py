@@ -98,7 +98,7 @@ def fit(recipe: Recipe, parts: Parts, console: Console | None = None) -> None:
         task = build_task(recipe, recogniser, parts.train, len(training))
         state = read_state(files.state) if files.state.is_file() else None
         best = KeepBest(weights, recipe.train.monitor, parts.train.fingerprint())
-        callbacks = _callbacks(recipe, parts, files, training, best, console)
+        callbacks = _callbacks(recipe, parts, files, training, best, console, recogniser.specs)
         with quiet_engine(), naming_the_disk(files.folder), computing_with(compute.threads):
             loggers = []
             if process.rank == 0:
@@ -354,7 +354,7 @@ def _loader(
 
 def _callbacks(
     recipe: Recipe, parts: Parts, files: RunFiles, training: ResumableLoader, best: KeepBest,
-    console: Console | None,
+    console: Console | None, specs: tuple[ClipSpec, ...],
 ) -> list[pl.Callback]:  # fmt: skip
     settings = recipe.train
     state = ResumeState(files.state, training, settings.checkpoint_steps, settings.checkpoint_minutes)
@@ -365,7 +365,13 @@ def _callbacks(
         Validate(settings.validate_every),
         ProblemFiles(files, samples, recipe.data.max_unreadable),
         history,
-        ShowProgress(history, training, console, cached=recipe.data.cache is not None),
+        ShowProgress(
+            history,
+            training,
+            console,
+            cached=recipe.data.cache is not None,
+            decodes=any(spec.modality != "pose" for spec in specs),
+        ),
         best,
     ]
     if settings.steps is not None:

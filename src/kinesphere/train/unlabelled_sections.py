@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 
 from kinesphere.clips.augment.settings import Augment
 from kinesphere.train.config import Count, Positive, Section, as_tuple
+
+UnlabelledMethod = Literal["fixmatch"]
+PretrainMethod = Literal["masked_tubes", "contrastive"]
 
 STRONG = Augment(
     preset="strong", mixup=0.0, cutmix=0.0, joint_turn_deg=20.0, joint_scale=0.2, joint_jitter=0.02,
@@ -15,10 +18,24 @@ STRONG = Augment(
 )  # fmt: skip
 
 
+def _refuse_pretraining(method: Any) -> Any:
+    """The method, if it is not one that learns before the labels."""
+    if method in get_args(PretrainMethod):
+        raise ValueError(f"{method} learns without labels before training; write pretrain.method={method}")
+    return method
+
+
+def _refuse_semi_supervised(method: Any) -> Any:
+    """The method, if it is not one that learns beside the labels."""
+    if method in get_args(UnlabelledMethod):
+        raise ValueError(f"{method} learns beside clips with labels; write unlabelled.method={method}")
+    return method
+
+
 class UnlabelledSection(Section):
     """Learning from clips without labels beside those with labels."""
 
-    method: Literal["fixmatch"] | None = None
+    method: Annotated[UnlabelledMethod | None, BeforeValidator(_refuse_pretraining)] = None
     """Method: `fixmatch` (Sohn et al. 2020) has the answer to a weakly augmented view, where it is sure,
     learnt from a strongly augmented view of the same time. The weak view is augmented as `augment` says. The
     averaged weights (`train.ema`, then 0.999 by default) are the model."""
@@ -45,7 +62,7 @@ class PretrainSection(Section):
     """Learning from the training clips without their labels, in place of training a classifier. Other runs
     start from the result: `model.pretrained: RUN`."""
 
-    method: Literal["masked_tubes", "contrastive"] | None = None
+    method: Annotated[PretrainMethod | None, BeforeValidator(_refuse_semi_supervised)] = None
     """Method: `masked_tubes` fills in masked tubes of a video (Tong et al. 2022; models that are transformers
     over tubelets), `contrastive` tells two times of a video from all other videos of the batch (Feichtenhofer
     et al. 2021, as SimCLR does with images), for any model."""

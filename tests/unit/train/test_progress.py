@@ -11,7 +11,7 @@ from kinesphere.train.module import RecognitionTask
 from kinesphere.train.progress import ShowProgress
 
 
-def lines(waiting: float, cached: bool, *, multi: bool = False, **scores: float) -> str:
+def lines(waiting: float, cached: bool, *, multi: bool = False, decodes: bool = True, **scores: float) -> str:
     row: dict[str, float | None] = dict.fromkeys(
         ("train_loss", "train_top1", "val_loss", "val_top1", "val_macro_f1"), None
     )
@@ -19,8 +19,9 @@ def lines(waiting: float, cached: bool, *, multi: bool = False, **scores: float)
     history = SimpleNamespace(rows=[{**row, "epoch": 1, "clips_per_s": 2.0, "waiting": waiting}])
     screen = io.StringIO()
     shown = ShowProgress(
-        cast(Any, history), cast(Any, SimpleNamespace()), Console(file=screen, width=300), cached=cached
-    )
+        cast(Any, history), cast(Any, SimpleNamespace()), Console(file=screen, width=300), cached=cached,
+        decodes=decodes,
+    )  # fmt: skip
     task = RecognitionTask.__new__(RecognitionTask)
     object.__setattr__(task, "length", SimpleNamespace(epochs=3, steps=9))
     object.__setattr__(task, "recogniser", SimpleNamespace(labels=SimpleNamespace(multi=multi)))
@@ -37,6 +38,12 @@ def test_long_waits_are_explained_once(waiting: float, cached: bool, advised: in
     said = lines(waiting, cached)
     assert f"waiting for data {100 * waiting:.0f} %" in said
     assert said.count("data.cache=FOLDER") == advised
+
+
+def test_joints_are_no_frames_that_a_cache_could_keep() -> None:
+    said = lines(0.82, False, decodes=False)
+    assert "waited for its clips to be read for 82 % of the epoch: compute.workers=N reads with" in said
+    assert "data.cache" not in said
 
 
 def test_clips_with_several_labels_show_the_score_that_picks_their_weights() -> None:

@@ -46,6 +46,12 @@ def test_every_setting_is_described_by_a_phrase_that_an_editor_can_show_alone() 
         ("clip.sampling=3x", "clip.sampling: Cannot read sampling '3x'"),
         ("test.views=10x4", "test.views: Views need .* 1, 2, 3, 5 or 10 crops"),
         ("augment.joint_turn_deg=[1, -2, 3]", "augment.joint_turn_deg.* greater than or equal to 0; got -2"),
+        (
+            "unlabelled.method=masked_tubes",
+            "masked_tubes learns without labels before training; write pretrain.method=masked_tubes; got ",
+        ),
+        ("pretrain.method=fixmatch", "fixmatch learns beside clips with labels; write unlabelled.method=f"),
+        ("unlabelled.method=fixmach", "unlabelled.method: Input should be 'fixmatch'; got 'fixmach'"),
         ("clip.align=front", "clip.align: Input should be 'none', 'centre' or 'body'; got 'front'"),
         ("data.val=1.0", "val as a fraction is at least 0 and below 1; got 1.0"),
         ("schedule.name=step", "the step schedule needs milestones"),

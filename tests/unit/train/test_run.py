@@ -18,7 +18,13 @@ from safetensors.torch import load_file
 
 from kinesphere.clips.modalities.mask.file import SUFFIX, write_masks
 from kinesphere.clips.sidecar import Extracts
-from kinesphere.core.errors import InvalidCheckpoint, InvalidSetting, TooManyFailures, TrainingDiverged
+from kinesphere.core.errors import (
+    InvalidCheckpoint,
+    InvalidSetting,
+    TooManyFailures,
+    TrainingDiverged,
+    UnknownName,
+)
 from kinesphere.core.threads import UsableThreads
 from kinesphere.evaluate import Report
 from kinesphere.models import load_model
@@ -285,6 +291,16 @@ def test_unreadable_files_are_listed_and_too_many_stop_the_run(
 def test_a_loss_that_is_no_number_stops_the_run(recipe: Recipe) -> None:
     with pytest.raises(TrainingDiverged, match=r"lower optimizer\.lr"):
         train(recipe.override("optimizer.name=sgd", "optimizer.lr=1e12"), console=quiet())
+
+
+def test_a_loss_that_nobody_knows_is_refused_before_data_are_read(tmp_path: Path) -> None:
+    wrong = Recipe.build(
+        {"data": {"source": "nowhere.csv"}, "loss": {"name": "focall"}, "out": str(tmp_path / "run")}
+    )
+    with pytest.raises(UnknownName, match="no loss called 'focall'; did you mean focal"):
+        train(wrong)
+    with pytest.raises(UnknownName, match="no loss called 'focall'; did you mean focal"):
+        cross_validate(wrong, 2)
 
 
 def test_finetuning_a_run_on_other_labels_says_which_tensors_are_fresh(

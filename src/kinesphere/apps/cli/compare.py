@@ -63,7 +63,9 @@ def compare(runs: Runs, out: Out = None, as_json: Json = False) -> None:
 
 def _listed(run: ScoredRun) -> dict[str, object]:
     name, score = run.report.primary
-    return {"run": run.name, "primary": name, "score": score.to_json(), "clips": run.report.clips}
+    scores = {key: each.to_json() for key, each in run.report.scores.items()}
+    first = {"run": run.name, "primary": name, "score": score.to_json(), "clips": run.report.clips}
+    return {**first, "scores": scores}
 
 
 def _paired(pair: Pair, found: Disagreement | None) -> dict[str, object]:
@@ -77,10 +79,14 @@ def _paired(pair: Pair, found: Disagreement | None) -> dict[str, object]:
 def _print(tested: list[ScoredRun], pairs: list[Pair], apart: list[Disagreement | None]) -> None:
     from rich.table import Table
 
+    from kinesphere.evaluate.metrics import ordinal_scores, score_name
+
     screen = console()
     table = Table("run", "score", title=f"tested on {tested[0].tested_on()}")
     for run in tested:
-        table.add_row(run.name, run.report.line())
+        scores = run.report.scores
+        beside = [f"{score_name(name)} {scores[name]}" for name in ordinal_scores(scores)]
+        table.add_row(run.name, "\n".join([run.report.line(), *beside]))
     screen.print(table)
     for pair, found in zip(pairs, apart, strict=True):
         screen.print(

@@ -196,15 +196,19 @@ def _print(report: StudyReport) -> None:
     """A row for each cell, what its pairs tell, and what failed."""
     from rich.table import Table
 
-    from kinesphere.evaluate.metrics import score_name
+    from kinesphere.evaluate.metrics import ordinal_scores, score_name
 
     screen = console()
     name = report.cells[0].primary if report.cells else "top1"
-    table = Table("cell", "runs", score_name(name), "over seeds", "validation", "minutes", title=report.name)
+    # Cells may differ in their data, and so in whether these have grades.
+    ordinal = ordinal_scores({score for cell in report.cells for score in cell.scores})
+    heads = (score_name(name), *map(score_name, ordinal))
+    table = Table("cell", "runs", *heads, "over seeds", "validation", "minutes", title=report.name)
     for cell in report.cells:
         spread, validation, cost = cell.spread[cell.primary], cell.validation, cell.cost
         table.add_row(
             cell.name, str(len(cell.seeds)), f"{cell.score}{'' if cell.is_tested else ' (validation)'}",
+            *(f"{cell.scores[each].value:.2f}" if each in cell.scores else "–" for each in ordinal),
             "–" if spread is None else f"± {100 * spread:.1f}",
             "–" if validation is None else f"{100 * validation:.1f} %",
             "–" if cost is None else f"{cost.seconds / 60:.1f}",

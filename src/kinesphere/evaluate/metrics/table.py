@@ -12,7 +12,7 @@ N clips, K classes, U units, R rows of totals, S sums of a metric.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
@@ -268,6 +268,11 @@ def metrics_for(
 def score_name(name: str) -> str:
     """`mean_class_accuracy` as people write it; a report may hold scores that are not known here."""
     return METRICS.get(name).title if name in METRICS else name
+
+
+def ordinal_scores(names: Collection[str]) -> tuple[str, ...]:
+    """Those of some scores that look at the order of grades, in the order of reports."""
+    return tuple(name for name in metrics_for("graded") if name in names)
 
 
 def score_kind(name: str) -> type[Score]:
