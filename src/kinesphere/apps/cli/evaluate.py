@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -38,7 +40,7 @@ from kinesphere.apps.cli.score_options import (
     fusing_of,
     video_scores_of,
 )
-from kinesphere.core.errors import InvalidSetting
+from kinesphere.core.errors import InvalidSetting, LabelMismatch
 
 if TYPE_CHECKING:
     from kinesphere.apps.html.explained import Explain
@@ -148,11 +150,35 @@ def evaluate(
     explained = _explainer(predictor, explain, out)
     manifest = _manifest(data, label_column, group_column, split_column, unlabelled, wrong_rows, fps)
     place = Extracts(extracts, manifest.root)
-    with progress("Evaluating", "clips", hidden=as_json) as advance:
+    with progress("Evaluating", "clips", hidden=as_json) as advance, naming_column(Path(model), label_column):
         reading = Reading(chosen, place, changed, advance)
         predictions, report = _scored(predictor or Path(model), manifest, split, reading, compute)
     page = None if out is None else _write(out, predictions, report, predictor, place, explained)
     _tell(report, page, as_json=as_json)
+
+
+@contextmanager
+def naming_column(model: Path, given: str) -> Iterator[None]:
+    """Within the block, labels that a run does not know are told with the column that it learnt from.
+
+    Raises:
+        LabelMismatch: As the block does.
+    """
+    from kinesphere.train.recipe import Recipe
+    from kinesphere.train.run_folder import RunFiles
+
+    try:
+        yield
+    except LabelMismatch as error:
+        if not RunFiles(model).recipe.is_file():
+            raise
+        learnt = Recipe.load(model).data.label_column
+        if learnt == given:
+            raise
+        raise LabelMismatch(
+            f"{error} {model} learnt the labels of the column {learnt!r}, and the data's are read from "
+            f"{given!r}; give --label-column {shlex.quote(learnt)}."
+        ) from None
 
 
 def _scored(
