@@ -108,9 +108,9 @@ class Arm:
         }
         trained = trainer.train([Probe(rate, 0.01) for rate in RATES], self.features, rows["train"])
         scores = []
-        for head in trained:
-            metrics = trainer.metrics()
-            trainer.count(metrics, head, self.features, rows["val"])
+        counted = [trainer.metrics() for _ in trained]
+        trainer.count(counted, trained, self.features, rows["val"])
+        for metrics in counted:
             found = metrics.compute()
             assert found is not None
             scores.append((found["top1"], -found["loss"]))

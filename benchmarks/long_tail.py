@@ -193,7 +193,7 @@ def changed(method: Method, recipe: Recipe, plain: Recogniser, parts: Parts) -> 
     heads = {tau: split.head().eval() for tau in Recipe.build({"data": {"source": "x"}}).rebalance.tau}
     for tau, head in heads.items():
         by.change(head.layers[-1], tau, plain.card.head[0])
-    found = {tau: trainer.scores(head, seen.val) for tau, head in heads.items()}
+    found = dict(zip(heads, trainer.scores(list(heads.values()), seen.val), strict=True))
     best = max(heads, key=lambda tau: ((found[tau] or {})["mean_class_accuracy"], -tau))
     print(f"  tau {best:g}")
     return probabilities(heads[best], seen.test)
