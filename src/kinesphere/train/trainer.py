@@ -22,6 +22,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from rich.console import Console
 
 from kinesphere.clips.augment.settings import Augment
+from kinesphere.clips.modality import sees_frames
 from kinesphere.clips.preparation import Preparation
 from kinesphere.clips.spec import ClipSpec
 from kinesphere.core.device import Compute, Precision
@@ -370,7 +371,7 @@ def _callbacks(
             training,
             console,
             cached=recipe.data.cache is not None,
-            decodes=any(spec.modality != "pose" for spec in specs),
+            decodes=sees_frames(specs),
         ),
         best,
     ]
