@@ -18,7 +18,7 @@ from kinesphere.studies.cell_classes import ClassRows, class_rows
 from kinesphere.studies.cell_confusions import Confusions, confusions_of
 from kinesphere.studies.cell_run import Cost, Record
 from kinesphere.studies.choosing import Choice, primary_score
-from kinesphere.studies.matrix import Cell
+from kinesphere.studies.matrix import Cell, results_of
 from kinesphere.studies.running import Finished
 from kinesphere.studies.tested import CORRECTION, Pair, ScoredRun, changed_data, compare_pairs
 from kinesphere.train.joint_sections import SEPARATOR
@@ -214,13 +214,13 @@ def _cells(finished: Finished, name: str) -> list[CellResult]:
     """A cell over its finished runs, one of joint training for each of its data sets; none where there is no
     run, or nothing was held out."""
     cell = finished.cell(name)
-    found = [_cell(finished, cell, part) for part in cell.recipe.joint.sets or (None,)]
+    parts = cell.recipe.joint.sets or (None,)
+    found = [_cell(finished, cell, *each) for each in zip(results_of(cell), parts, strict=True)]
     return [each for each in found if each is not None]
 
 
-def _cell(finished: Finished, cell: Cell, part: str | None) -> CellResult | None:
+def _cell(finished: Finished, cell: Cell, name: str, part: str | None) -> CellResult | None:
     """A cell, or what it came to on one data set of its joint training."""
-    name = cell.of if part is None else f"{cell.of}{SEPARATOR}{part}"
     failed = {outcome.run.folder for outcome in finished.failed}
     folders = {
         run.seed: run.folder
